@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ..core.context import as_before
@@ -16,7 +14,6 @@ from ..core.process.settings import undisturbed
 from ..core.process.workers import Job, Workers
 from ..passes.sizes import as_bytes
 from ..static.capture import CHANGES
-from ..static.checks import Check, room
 from ..static.code.statements import Apart
 from .conditions import CONTENTS
 from .dynamic import Template
@@ -40,8 +37,6 @@ PATIENCE = 0.5  # seconds that a call which waits for its program waits for anot
 OTHERWISE = "with other values the code does something else"
 APART = "tried again with such statements set apart"
 ALONG = "its sizes change, so it goes along with the arguments from now on"
-GROWN = 3  # programs that differ in how much there is in a container
-REACHED = "tried again without code that does not run"
 background = Workers("dualgraph-compile", 1)
 
 
@@ -162,7 +157,6 @@ class Growing:
         """The result of a call, which is captured as it runs, and the program, if that is a new one; with `left` from
         where a program left it."""
         self._captures += 1
-        self._leave_out_what_grows(entry)
         self._of_arrays = self._of_arrays or why.startswith(CONTENTS)
         where, why = user_location(), why or self._new(key)
         spec, before, tree, tries = None, left and left.program, key[0], self._apart.tries
@@ -214,17 +208,6 @@ class Growing:
                 return result, None
             self._log.append(f"captured at {where}: {why}")
         return result, program
-
-    def _leave_out_what_grows(self, entry: Entry) -> None:
-        """Where calls ever again find more in a container than programs did, has captures leave out code that never
-        runs: it may be that alone which reads the container."""
-        found = growing(entry.programs[:GROWN])
-        names = frozenset(n for c in found for n in re.findall(r"\w+", c.name))
-        if found and self._apart.look_at(names):
-            with self._lock:
-                entry.start_over()
-                self._forget()
-                self._log.append(f"{found[0].name} grows between calls; {REACHED}")
 
     def _drop_superseded(self, entry: Entry, new: Program | None = None) -> None:
         """Drops programs for random numbers that do not come again, when others were found to serve for any."""
@@ -358,17 +341,3 @@ class Growing:
             return self._not_yet(entry, f"{said}; {APART}")
         entry.eager_because.extend(r for r in refusals if r not in entry.eager_because)
         self._log.append(f"runs eagerly since {where}: {'; '.join(refusals)}")
-
-
-def growing(programs: Sequence[Program]) -> list[Check]:
-    """The checks of containers in which each program, the last one first, found more than the one before, and there is
-    more now; none of too few programs."""
-    if len(programs) < GROWN:
-        return []
-    sizes = [{id(c.holder): n for c in p.footprint.checks if (n := room(c)[0])} for p in programs]
-    found = []
-    for c in programs[0].footprint.checks:
-        were = [s.get(id(c.holder), 0) for s in sizes]
-        if room(c)[1] > room(c)[0] and all(a > b for a, b in pairwise(were)):
-            found.append(c)
-    return found

@@ -209,13 +209,6 @@ class MembersCheck(Check):
         return Assumption(self.kind, self.name, tuple(shown), self.where)
 
 
-def room(check: Check) -> tuple[int, int]:
-    """How many elements or keys a container had, and has; none, where a check is of something else."""
-    if isinstance(check, LengthCheck):
-        return check.expected, check.read()
-    return (len(check.expected), len(check.read())) if isinstance(check, MembersCheck) else (0, 0)
-
-
 class AttributeCheck(Check):
     """An attribute of an object without a ``__dict__``."""
 

@@ -86,14 +86,9 @@ class Footprint(Holders):
 
     @property
     def doubtful(self) -> list[types.CodeType]:
-        """The code that mentions what is refused, or what keeps growing: some of it may never run."""
-        at, growing = self._refused_at, self._apart.reach.growing if self._apart else frozenset()
-        return [
-            c
-            for c in self.functions
-            if (c.co_filename, c.co_firstlineno) in at
-            or not growing.isdisjoint((*all_named(c), *c.co_freevars))
-        ]
+        """The code that mentions what is refused: some of it may never run."""
+        at = self._refused_at
+        return [c for c in self.functions if (c.co_filename, c.co_firstlineno) in at]
 
     def _known(self) -> Any:
         """What one walk finds out for the next."""

@@ -9,10 +9,7 @@ import numpy as np
 import pytest
 
 import dualgraph as dg
-from dualgraph import nn
 from dualgraph.static.code.reach import Reach, basic_blocks
-from tests.side_by_side import Wrap, both_modes
-from tests.static.modes import normal
 
 T = TypeVar("T")
 seen: list[str] = []
@@ -165,50 +162,3 @@ def test_code_that_ran_unwatched_beside_watched_code_is_seen_when_it_counts(
         ]
         table["x"] = 5.0
         assert compiled(dg.ones(3)).tolist() == [5.0, 5.0, 5.0]
-
-
-class Log:
-    """What others keep adding to: read by code that runs in no call, until it does."""
-
-    def __init__(self) -> None:
-        self.losses: list[float] = []
-        self.last = False
-
-    def __call__(self, module: Any, inputs: Any, out: Any) -> None:
-        self.losses.append(float(len(self.losses)))
-
-    def step(self, x: Any) -> Any:
-        return x + self.losses[-1] if self.last else x * 2
-
-
-@both_modes(at_least=6)
-def test_a_list_that_a_hook_outside_adds_to(wrap: Wrap) -> Any:
-    log = Log()
-    net = nn.Sequential(nn.Tanh())
-    net.register_forward_hook(log)
-    net.forward = wrap(net.forward)  # type: ignore[method-assign]
-    for i in range(12):
-        yield net(normal(2, 3, seed=i)), len(log.losses)
-    net[0].register_forward_hook(log)  # from now on it is called inside, too
-    for i in range(4):
-        yield net(normal(2, 3, seed=i)), len(log.losses)
-
-
-@both_modes(at_least=8)
-def test_a_list_that_grows_and_is_read_once_code_comes_to_it(wrap: Wrap) -> Any:
-    log = Log()
-    step = wrap(log.step)
-    for i in range(24):
-        log(None, None, None)
-        log.last = i > 20 or i == 14
-        yield step(normal(3, seed=i))
-
-
-def test_what_grows_is_told() -> None:
-    log = Log()
-    step = dg.compile(log.step, wait=True)
-    for _ in range(8):
-        log(None, None, None)
-        step(dg.ones(3))
-    assert len(step.programs) == 2 and max(p.calls for p in step.programs) == 3, step.explain()
-    assert "len(step.losses) grows between calls" in step.explain()

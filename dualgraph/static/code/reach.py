@@ -2,8 +2,8 @@
 
 A branch that is not taken may mention what no program can do: ``if verbose: print(x)``. What decides on the branch is
 read, and so checked on each call; as long as it stays, what is behind it does not run. This is asked only where a
-capture was refused, or where each call finds more in a container than the one before: the next capture sees which code
-runs, the one after it leaves the rest out, and sees that it does not run.
+capture was refused: the next one sees which code runs, the one after it leaves the rest out, and sees that it does not
+run.
 """
 
 from __future__ import annotations
@@ -31,9 +31,6 @@ class Reach:
 
     def __init__(self) -> None:
         self.wanted = False  # whether the last capture was refused for what some code mentions
-        self.growing: frozenset[str] = (
-            frozenset()
-        )  # what leads to containers that others keep adding to
         self._ran: dict[CodeType, frozenset[range]] = {}
 
     @property

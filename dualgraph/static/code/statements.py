@@ -202,14 +202,6 @@ class Apart:
         self._fresh = self._fresh or other
         return beyond
 
-    def look_at(self, growing: frozenset[str]) -> bool:
-        """Has captures see whether code runs that mentions one of these names; whether that is new."""
-        new = SEEN and not growing <= self.reach.growing
-        if new:
-            self.reach.growing |= growing
-            self.active = True
-        return new
-
     def holds(self, where: Location) -> bool:
         """Whether a statement that may be set apart has this line."""
         every = (s for code in tuple(self._codes) for s in (*candidates(code), *statements(code)))
