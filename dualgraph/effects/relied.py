@@ -113,7 +113,8 @@ def relied_on(
         if isinstance(c, (ClassCheck, TypeCheck)) or c.key == "__code__" or c.expected is MISSING:
             found.append(c)
         elif isinstance(c, (LengthCheck, MembersCheck)):
-            if id(c.holder) not in changed and not _data(c.holder):
+            # an empty one tells nothing of what it will hold
+            if id(c.holder) not in changed and not (c.holder and _data(c.holder)):
                 found.append(c)
         elif isinstance(c, PLACES) and isinstance(c.expected, ACTING):
             found.append(c)

@@ -70,6 +70,36 @@ def test_a_callback_that_writes_a_tensor_joins_others(wrap: Wrap) -> Iterator[An
 
 
 @both_modes(4)
+def test_the_first_of_some_callbacks_changes_what_other_code_reads(wrap: Wrap) -> Iterator[Any]:
+    seen: list[Any] = []
+    log: list[float] = []
+
+    def see(y: Any) -> None:
+        seen.append(y.shape)
+
+    def write(y: Any) -> None:
+        log.append(1.0)
+
+    callbacks = [see]
+
+    @wrap
+    def step(v: Any) -> Any:
+        y = v * 2
+        for call in callbacks:
+            call(y)
+        for n in log[-2:]:
+            y = y + n
+        return y
+
+    for i in range(12):
+        if i == 5:
+            callbacks.clear()
+        if i == 9:
+            callbacks.append(write)
+        yield step(x() * i), len(seen), list(log)
+
+
+@both_modes(4)
 def test_a_meter_is_exchanged(wrap: Wrap) -> Iterator[Any]:
     w, told = dg.ones(3), Holder([], Meter())
     f = wrap(training(told, w))
