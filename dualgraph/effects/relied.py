@@ -114,7 +114,7 @@ def relied_on(
             found.append(c)
         elif isinstance(c, (LengthCheck, MembersCheck)):
             # an empty one tells nothing of what it will hold
-            if id(c.holder) not in changed and not (c.holder and _data(c.holder)):
+            if id(c.holder) not in changed and not (c.expected and _data(c.holder)):
                 found.append(c)
         elif isinstance(c, PLACES) and isinstance(c.expected, ACTING):
             found.append(c)
