@@ -116,6 +116,17 @@ def test_spectral_norm_comes_to_a_largest_singular_value_of_one(make: Any, layer
     np.testing.assert_allclose(layer.weight.detach().numpy(), weight, rtol=1e-6)
 
 
+def test_what_is_cached_is_of_a_module_that_is_there() -> None:
+    def weight(value: float) -> Any:
+        layer = nn.Linear(1, 1)
+        parametrize.register_parametrization(layer, "weight", Doubled())
+        layer.weight = dg.full((1, 1), value)
+        return layer.weight.item()
+
+    with parametrize.cached():  # modules that take each other's place
+        assert [weight(i) for i in range(20)] == list(range(20))
+
+
 def test_parametrizations_in_a_row() -> None:
     layer = nn.Linear(3, 3)
     before = layer.weight.detach().clone()

@@ -17,7 +17,8 @@ from ..container import ModuleDict, ModuleList
 from ..module import Module
 from ..parameter import Parameter
 
-_cache: dict[tuple[int, str], Tensor] | None = None
+# By the id of a module, which is held with what it gave: another one may have the id of one that is gone.
+_cache: dict[tuple[int, str], tuple[Module, Tensor]] | None = None
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class _Through:
             return chain()
         key = id(module), self.name
         if key not in _cache:
-            _cache[key] = chain()
-        return _cache[key]
+            _cache[key] = module, chain()
+        return _cache[key][1]
 
     def assign(self, module: Module, value: Tensor) -> None:
         module.parametrizations[self.name].right_inverse(value)
