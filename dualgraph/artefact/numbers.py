@@ -33,10 +33,8 @@ class Loaded:
         inputs = [f"%a{i}" for i in range(len(kinds))]
         _check(inputs, calls, gives)
         self._run = compiled(inputs, calls, gives)
-        self._last: tuple[Any, Any] = (
-            None,
-            None,
-        )  # numbers, and what they gave: a call asks several times
+        # Numbers, and what they gave: a call asks several times
+        self._last: tuple[Any, Any] = None, None
 
     def of_call(self, leaves: Sequence[Any]) -> Any:
         """As `at`, for what the sources hold in a call."""

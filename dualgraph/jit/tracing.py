@@ -88,11 +88,8 @@ def trace(
             fn, args, kwargs, leaves, left, shapes, apart, sources, rebound, takes, whole, of_arrays,
             cached or CachedCalls(),
         )  # fmt: skip
-        tracer, numbers, symbolic = (
-            call.tracer,
-            call.formulas,
-            isinstance(call.tracer, SymbolicTracer),
-        )
+        tracer, numbers = call.tracer, call.formulas
+        symbolic = isinstance(tracer, SymbolicTracer)
         decided: Any = guarded(leak=tracer.sizes_read) if symbolic else nullcontext()
         with as_before(call.watch.over), decided as guards, tracer, numbers or nullcontext():
             try:

@@ -166,9 +166,8 @@ def _(base, new, starts, stops, steps):
     with guarded(proving=True):  # of sizes that differ from call to call, one is no special case
         everything = new.shape == base.shape
     if everything and min(steps, default=1) > 0:
-        return alias(
-            new
-        )  # how the place was spelled (`x[:]`, `x`) is not to be seen in derivatives
+        # how the place was spelled (`x[:]`, `x`) is not to be seen in derivatives
+        return alias(new)
     return slice_update(base, new, starts=starts, stops=stops, steps=steps)
 
 

@@ -315,7 +315,6 @@ def _kept(given: Given) -> Tiling:
 
 def tiling(given: Given, **forced: Any) -> Tiling:
     """The tiling of a product, decided once for all that are alike; `forced` is what a `Tiling` may be told."""
-    alike = isinstance(given.x, Strided) and isinstance(
-        given.y, Strided
-    )  # tables are told by identity
+    # tables are told by identity
+    alike = isinstance(given.x, Strided) and isinstance(given.y, Strided)
     return _kept(given) if alike and not forced else Tiling(given, **forced)
